@@ -1,5 +1,6 @@
 """What one reader writes down about one file."""
 
+import re
 from typing import Literal
 
 from flopledger.facts import NAMES, Fact, Finding, Grade, Severity
@@ -10,6 +11,7 @@ from flopledger.logs.numbers import (
     parse_count,
     parse_number,
     parse_positive,
+    printed,
 )
 
 #: A word longer than this is cut: names and notes, not documents.
@@ -94,6 +96,12 @@ class Notes:
         self._misfit_count += 1
         if len(self._misfits) < _SHOWN_MISFITS:
             self._misfits.append((locator, _shown(stated)))
+
+    def taken(self, match: re.Match[str], group: int | str, locator: str) -> str:
+        """Give what a pattern took for a number, to its end; what is none then will be told."""
+        word = printed(match, group)
+        self.misfit(parse_number(word), word, locator)
+        return word
 
     def tell_misfits(self) -> None:
         """Make one finding of all figures that could not be taken."""

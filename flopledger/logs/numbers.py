@@ -55,6 +55,26 @@ def parse_number(text: object) -> int | float | None:
         return None
 
 
+#: What makes another number of the one before it: more digits, a decimal comma, an exponent, a suffix.
+_GOES_ON = re.compile(
+    r"(?:[.,_]?\d){0,80}(?:[eE][-+]?\d{1,4})?(?:[kKMGTPB](?![A-Za-z]))?",
+    re.ASCII,
+)
+
+
+def printed(match: re.Match[str], group: int | str) -> str:
+    """Give what a pattern took for a number as it is printed, to its end.
+
+    ``17,3`` is not 17, ``1.2e+03`` not 1.2 and ``12K`` not 12, where a pattern stops at what it knows:
+    the whole is a number (the exponent), or none and to be told (``Notes.misfit``).
+    """
+    text: str = match[group] or ""
+    if not text:
+        return text
+    rest = _GOES_ON.match(match.string, match.end(group))
+    return text + rest[0] if rest is not None else text
+
+
 def parse_count(text: object) -> int | None:
     """Read a whole number above 0, such as ``"8"``, ``8.0`` or ``"1,024"``."""
     value = parse_number(text)

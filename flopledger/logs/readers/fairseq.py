@@ -49,6 +49,9 @@ def sniff(head: bytes, _name: str) -> bool:
     )
 
 
+_FIGURES = frozenset({"num_updates", "wpb", "bsz", "wall"})
+
+
 def read(document: Document, notes: Notes) -> None:
     """Write down updates, words, sentences, devices and time."""
     log, amounts, settings = StepLog(), _Amounts(), PrintedSettings()
@@ -68,6 +71,8 @@ def read(document: Document, notes: Notes) -> None:
         fields = _inner_fields(text) if match is None else None
         if fields is None:
             fields = {found[1]: found[2].rstrip(",") for found in _FIELD.finditer(text)}
+        for name in _FIGURES & fields.keys():
+            notes.misfit(parse_positive(fields[name]), fields[name], f"line {number}, {name}")
         _take(log, amounts, number, text, (fields, match))
     if not log.steps:
         raise EvidenceError(f"{document.name}: fairseq's marks but no update")

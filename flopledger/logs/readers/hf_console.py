@@ -71,6 +71,7 @@ _UNSLOTH_NAMES = {
 }
 #: A row of a dictionary as Python prints it; newer versions print the numbers as words.
 _CELL = re.compile(r"'([a-z_]{2,40})': '?([-+\d.eE]{1,30}|nan)'?")
+_COUNTERS = ("epoch", "num_tokens", "num_input_tokens_seen", "train_runtime")
 _END = re.compile(r"\{'train_runtime': '?\d")
 _MARKS = rb"Num examples\s{0,3}=|Total optimization steps\s{0,3}=|\{'loss': |Instantaneous batch size per "
 _ROW = re.compile(r"\{'loss': '?[\d.naif]{1,20}'?, .{0,200}'epoch': ")
@@ -161,7 +162,7 @@ def read(document: Document, notes: Notes) -> None:
         if launched is not None:
             trainings[-1].plan[SETTINGS[launched[1]]] = (int(launched[2]), number)
             continue
-        _take(trainings[-1], section, number, text)
+        _take(trainings[-1], section, number, text, notes)
     if not trainings:
         raise EvidenceError(f"{document.name}: the Trainer's marks but no training")
     if len(trainings) > 1:
@@ -178,13 +179,13 @@ def read(document: Document, notes: Notes) -> None:
     _note(trainings[-1], notes)
 
 
-def _take(one: _Training, section: str, number: int, text: str) -> None:
+def _take(one: _Training, section: str, number: int, text: str, notes: Notes) -> None:
     if (match := _KOHYA.search(text)) is not None and match[1] in _KOHYA_NAMES:
         value = parse_count(match[2].split(",")[0])  # batches of several data sets are a list
         if value is not None and "," not in match[2]:
             one.plan[_KOHYA_NAMES[match[1]]] = (value, number)
     elif section in ("training", "") and (match := _PLAN.search(text)) is not None:
-        value = parse_count(match[2])
+        value = parse_count(notes.taken(match, 2, f"line {number}, {match[1]}"))
         if value is not None and not one.is_under_way:
             one.plan[_NAMES[match[1]]] = (value, number)  # an attempt that did no step is none
     elif match := _RESUMED.search(text):
@@ -192,7 +193,7 @@ def _take(one: _Training, section: str, number: int, text: str) -> None:
     elif match := _METRIC.search(text):
         _take_metric(one, match[1], match[2], number)
     elif "{'" in text:
-        _take_row(one, text, number)
+        _take_row(one, text, number, notes)
     planned = one.plan.get("planned_steps", (0, 0))[0]
     for match in _BAR.finditer(text):
         seconds = parse_duration(match[3])
@@ -207,10 +208,15 @@ def _take(one: _Training, section: str, number: int, text: str) -> None:
         one.plan["planned_steps"] = (one.other_bar[3], one.other_bar[1])
 
 
-def _take_row(one: _Training, text: str, number: int) -> None:
-    cells = dict(_CELL.findall(text))
-    if not {"loss", "train_runtime", "train_loss"} & set(cells):
+def _take_row(one: _Training, text: str, number: int, notes: Notes) -> None:
+    found = {match[1]: match for match in _CELL.finditer(text)}
+    if not {"loss", "train_runtime", "train_loss"} & set(found):
         return
+    cells = {
+        name: notes.taken(match, 2, f"line {number}, {name}")
+        for name, match in found.items()
+        if name in _COUNTERS
+    }
     epoch = parse_positive(cells.get("epoch"))
     if epoch is not None and (one.epoch is None or epoch >= one.epoch[0]):
         one.epoch = (float(epoch), number)

@@ -25,7 +25,7 @@ from flopledger.logs.stepping import Step, StepLog, median
 _STEP = re.compile(
     r"(?<![\w/-])(?:global[ _-]?|train(?:ing)?[ _/-]?|optimizer[ _-]?)?(?:step|iter(?:ation)?|update)s?"
     r"['\"\])]?\s{0,2}[:=#]?\s{0,2}[\[(]?\s{0,6}(\d{1,10})"
-    r"(?:\s{0,3}(?:/|of)\s{0,3}(\d{1,10})|\s{0,2}\(total: (\d{1,10})\))?(?![\w.])",
+    r"(?:\s{0,3}(?:/|of)\s{0,3}(\d{1,10})|\s{0,2}\(total: (\d{1,10})\))?(?![\w.]|,\d)",
 )
 _LOSS = re.compile(r"\bloss\w{0,12}['\"]?\s{0,3}[:= ]\s{0,3}(-?[\d.]{1,20}(?:e[-+]?\d{1,3})?|nan)")
 _TIME = re.compile(

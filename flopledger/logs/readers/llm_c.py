@@ -17,9 +17,9 @@ from flopledger.logs.stepping import Step, StepLog
 
 _STEP = re.compile(
     r"\bstep\s{1,8}(\d{1,9})/(\d{1,9})\s{0,3}[|:]\s{0,3}(?:train )?loss ([\d.naif-]{1,20}).{0,160}?"
-    r"([\d.]{1,14}) ms\s{0,3}[|,]?.{0,60}?([\d.]{1,14}) tok/s"
+    r"(?<![\w.,+-])([\d.]{1,14}) ms\s{0,3}[|,]?.{0,60}?([\d.]{1,14}) tok/s"
 )
-_MFU = re.compile(r"([\d.]{1,8})% bf16 MFU")
+_MFU = re.compile(r"(?<![\w.,+-])([\d.]{1,8})% bf16 MFU")
 _SETTING = re.compile(r"^\| ([A-Za-z_ ()]{3,40}?)\s{0,24}\| (\S.{0,80}?)\s{1,60}\|\s*$")
 #: Setting -> canonical name of a whole number.
 _COUNTS = {

@@ -10,7 +10,7 @@ from flopledger.facts import Grade
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes, line
-from flopledger.logs.numbers import parse_positive
+from flopledger.logs.numbers import parse_number, parse_positive
 from flopledger.logs.reader import Reader
 from flopledger.logs.stamps import short_lines, stamp_seconds
 from flopledger.logs.stepping import Step, StepLog, median
@@ -41,7 +41,8 @@ def read(document: Document, notes: Notes) -> None:
         if match is None:
             _note_setup(text, number, notes)
             continue
-        seconds, loss = parse_positive(match[2]), _LOSS.search(text)
+        word, loss = notes.taken(match, 2, f"line {number}, seconds"), _LOSS.search(text)
+        seconds = parse_positive(word)
         step = Step(
             step=int(match[1]) + 1,
             line=number,
@@ -52,11 +53,12 @@ def read(document: Document, notes: Notes) -> None:
         )
         if not log.add(step):
             continue
-        rates += _one(_RATE, text)
-        throughputs += _one(_TOKENS, text)
+        rates += _one(_RATE, text, number, notes)
+        throughputs += _one(_TOKENS, text, number, notes)
         weights = _WEIGHTS.search(text)
-        counted = counted and weights is not None
-        tokens += int(weights[1]) if weights else 0
+        done = parse_number(notes.taken(weights, 1, line(number))) if weights else None
+        counted = counted and isinstance(done, int)
+        tokens += done if isinstance(done, int) else 0
     if not log.steps:
         raise EvidenceError(f"{document.name}: MaxText marks but no step")
     log.note(notes)
@@ -78,9 +80,9 @@ def read(document: Document, notes: Notes) -> None:
         notes.fact("tokens", tokens, f"{place}: the sum of total_weights")
 
 
-def _one(pattern: re.Pattern[str], text: str) -> list[float]:
+def _one(pattern: re.Pattern[str], text: str, number: int, notes: Notes) -> list[float]:
     match = pattern.search(text)
-    value = parse_positive(match[1]) if match else None
+    value = parse_positive(notes.taken(match, 1, line(number))) if match else None
     return [float(value)] if value is not None else []
 
 

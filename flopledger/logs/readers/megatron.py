@@ -13,7 +13,7 @@ from flopledger.facts import Grade
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes, line
-from flopledger.logs.numbers import parse_count, parse_positive
+from flopledger.logs.numbers import parse_count, parse_positive, printed
 from flopledger.logs.reader import Reader
 from flopledger.logs.readers.megatron_arguments import Arguments
 from flopledger.logs.readers.megatron_stages import Launches
@@ -46,7 +46,7 @@ _LABELS = (
 )
 #: GPT-NeoX begins its line with the rate: the whole batch divided by the same time.
 _RATE_BEFORE = re.compile(r"\bsamples/sec: (\d{1,9}\.\d{1,6}) \|")
-_NEOX_UNITS = re.compile(r"([\d.]{1,12})\s?(G|T|P)FLOPS", re.IGNORECASE)
+_NEOX_UNITS = re.compile(r"(?<![\w.,+-])([\d.]{1,12})\s?(G|T|P)FLOPS", re.IGNORECASE)
 _POWERS = {"G": 1e9, "T": 1e12, "P": 1e15}
 _MOMENT = re.compile(r"\[(before the start of training step|after training is done)\] datetime: ")
 #: Copies break long lines; the pieces of one iteration are at most so many.
@@ -173,20 +173,20 @@ def _fields(text: str, labels: dict[str, str | None]) -> dict[str, str]:
     """
     found = {}
     for cell in text.split("|"):
-        printed, _, value = cell.rpartition(":")
-        if printed in labels:
-            label = labels[printed]
+        spelled, _, value = cell.rpartition(":")
+        if spelled in labels:
+            label = labels[spelled]
         else:
-            known = printed.strip().lower()
+            known = spelled.strip().lower()
             label = known if known.startswith(_LABELS) else None
             if len(labels) < _KNOWN_LABELS:
-                labels[printed] = label
+                labels[spelled] = label
         if label is None:
             continue
         if label == "approx flops per gpu" and (rate := _NEOX_UNITS.search(value)) is not None:
             found[label] = repr(float(rate[1]) * _POWERS[rate[2].upper()])
         elif (match := _NUMBER.match(value.strip())) is not None:
-            found[label] = match[0]
+            found[label] = printed(match, 0)
     return found
 
 

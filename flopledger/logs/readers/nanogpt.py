@@ -12,7 +12,7 @@ from flopledger.logs import stages
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes, line
-from flopledger.logs.numbers import parse_count, parse_positive
+from flopledger.logs.numbers import parse_count, parse_number, parse_positive, printed
 from flopledger.logs.reader import Reader
 from flopledger.logs.source_text import SourceText
 from flopledger.logs.stamps import short_lines
@@ -189,21 +189,25 @@ def read_chat(document: Document, notes: Notes) -> None:
         if match is None:
             _note_line(text, number, notes)
             continue
-        seconds, rate = parse_positive(match[4]), parse_positive(match[5])
+        done = parse_number(notes.taken(match, 1, f"line {number}, step"))
+        if not isinstance(done, int):
+            continue
+        planned = parse_count(printed(match, 2))
+        seconds = parse_positive(match[4])
+        rate = parse_positive(notes.taken(match, 5, f"line {number}, tok/sec"))
         step = Step(
-            step=int(match[1]),
+            step=done,
             line=number,
             printed=hash(text),
             mark=f"{match[3]} {match[4]}",
             seconds=seconds / 1000 if seconds else None,
-            planned=parse_count(match[2]),
+            planned=planned,
         )
-        planned = parse_count(match[2])
         has_own_peak = has_own_peak or "bf16_mfu:" in text
         if log.add(step):
             rates += [float(rate)] if rate else []
             batches += [float(rate) * seconds / 1000] if rate and seconds else []
-            share = parse_positive(match[6])
+            share = parse_positive(notes.taken(match, 6, f"line {number}, mfu"))
             utilisation += [share / 100] if share else []
     if not log.steps:
         raise EvidenceError(f"{document.name}: nanochat marks but no step")

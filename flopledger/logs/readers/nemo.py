@@ -32,7 +32,10 @@ def read(document: Document, notes: Notes) -> None:
     log, last = StepLog(), {}
     seen = (0.0, 0)
     for number, text in short_lines(document):
-        fields = {match[1]: match[2] for match in _FIELD.finditer(text)}
+        fields = {
+            match[1]: notes.taken(match, 2, f"line {number}, {match[1]}")
+            for match in _FIELD.finditer(text)
+        }
         index = parse_number(fields.get("global_step"))
         if index is None or index < 0 or index > 10**12:
             continue

@@ -26,6 +26,9 @@ _ENDS = (
     re.compile(r"^\s{0,4}Training time:? (?P<s>[\d.]{1,15})s\b"),
     re.compile(r"^\s{0,4}Training time:? (?P<clock>(?:\d{1,4} days?, )?\d{1,5}:\d\d:\d\d)\s*$"),
 )
+#: Groups that hold figures, and what they are to people.
+_FIGURES = frozenset({"ms", "s", "mean", "pace", "rate", "tokens"})
+_FIGURE_NAMES = {"ms": "milliseconds", "s": "seconds", "pace": "steps a second"}
 _TOTAL_TOKENS = re.compile(r"\bTotal tokens\s{0,3}: ([\d,]{1,20})\b")
 _GPUS = re.compile(
     r"\bGPU ([\d,]{1,400}): ((?:NVIDIA|Tesla|AMD|GeForce|Quadro|RTX|A\d|H\d)[\w \-+/()]{1,60})$"
@@ -67,7 +70,7 @@ def read(kind: StepFormat, document: Document, notes: Notes) -> None:
     for number, text in short_lines(document):
         match = kind.line.search(text) if kind.mark in text else None
         if match is not None:
-            _take(kind, seen, number, text, match)
+            _take(kind, seen, number, text, match, notes)
             continue
         if not seen.log.steps:
             settings.take(number, text)
@@ -79,8 +82,12 @@ def read(kind: StepFormat, document: Document, notes: Notes) -> None:
     _note(kind, seen, notes)
 
 
-def _take(kind: StepFormat, seen: _Seen, number: int, text: str, match: re.Match[str]) -> None:
+def _take(
+    kind: StepFormat, seen: _Seen, number: int, text: str, match: re.Match[str], notes: Notes
+) -> None:
     found = {key: value for key, value in match.groupdict().items() if value is not None}
+    for key in _FIGURES & found.keys():
+        found[key] = notes.taken(match, key, f"line {number}, {_FIGURE_NAMES.get(key, key)}")
     step = int(found["step"]) + (1 if kind.zero_based else 0)
     if "each" in found:
         seen.each = int(found["each"])

@@ -12,7 +12,7 @@ from flopledger.logs import stages
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes, line
-from flopledger.logs.numbers import parse_count, parse_positive
+from flopledger.logs.numbers import parse_count, parse_positive, printed
 from flopledger.logs.reader import Reader
 from flopledger.logs.stamps import short_lines, stamp_seconds
 from flopledger.logs.stepping import Step, StepLog, median
@@ -57,10 +57,13 @@ def read(document: Document, notes: Notes) -> None:
         if match is None or not _RATE.search(text):
             planned = _note_setup(text, number, notes) or planned
             continue
+        step_count = parse_count(notes.taken(match, 1, line(number)))
+        if step_count is None:
+            continue
         words = {found[1]: found for found in _FIELD.finditer(text)}
         mark = words["loss"][2] if "loss" in words else text
         step = Step(
-            step=int(match[1]),
+            step=step_count,
             line=number,
             mark=mark,
             stamp=stamp_seconds(text),
@@ -68,7 +71,7 @@ def read(document: Document, notes: Notes) -> None:
             planned=planned,
         )
         if log.add(step):
-            rows.append(_row(words))
+            rows.append(_row(words, number, notes))
     if not log.steps:
         raise EvidenceError(f"{document.name}: torchtitan marks but no step line")
     log.note(notes)
@@ -76,10 +79,10 @@ def read(document: Document, notes: Notes) -> None:
     _note_rates(rows, f"lines {log.steps[0].line} to {log.steps[-1].line}", notes)
 
 
-def _row(words: dict[str, re.Match[str]]) -> dict[str, float]:
+def _row(words: dict[str, re.Match[str]], number: int, notes: Notes) -> dict[str, float]:
     row = {}
     for name, match in words.items():
-        value = parse_positive(match[2])
+        value = parse_positive(notes.taken(match, 2, f"line {number}, {name}"))
         if value is not None:
             row["tps" if name == "wps" else name] = float(value)
         if name == "memory" and (share := parse_positive(match[4])) is not None:
@@ -116,12 +119,11 @@ def _note_setup(text: str, number: int, notes: Notes) -> int | None:
     """Read the lines that describe the run before its first step; give the steps that it plans."""
     place = line(number)
     if match := _TRAINING.search(text):
-        notes.count("per_process_batch", match[1], place)
-        notes.count("global_batch", match[2], place)
-        if match[3] is not None:
-            notes.count("gradient_accumulation", match[3], place)
-        notes.count("sequence_length", match[4], place)
-        planned = parse_count(match[5])
+        names = ("per_process_batch", "global_batch", "gradient_accumulation", "sequence_length")
+        for group, name in enumerate(names, start=1):
+            if match[group] is not None:
+                notes.count(name, printed(match, group), place)
+        planned = parse_count(notes.taken(match, 5, place))
         notes.fact("planned_steps", planned, place)
         return planned
     if match := _PARAMETERS.search(text):

@@ -102,3 +102,67 @@ def test_a_marked_line_that_is_broken_or_without_time(written, torn):
 def test_a_tracker_that_counts_backwards(written):
     found = written({"wandb-summary.json": '{"_runtime": -3, "_timestamp": 1.7e9, "_step": 10}'})
     assert "$._runtime says -3" in told(found)
+
+
+#: A step line of a program; ``<F>`` is where it prints the figure whose fact is named beside it.
+LINES = {
+    "verl": ("step:<N> - actor/pg_loss:0.<N> - timing_s/step:<F> - perf/x:1", "timed_seconds"),
+    "mmengine": ("Iter(train) [<N>/99]  lr: 1e-05  time: <F>  loss: 0.<N>", "timed_seconds"),
+    "detectron2": (
+        "eta: 0:01:00  iter: <N>  total_loss: 1.<N>  time: <F>  lr: 0.1",
+        "timed_seconds",
+    ),
+    "nemo": (
+        "iteration <N> | global_step: <N> | reduced_train_loss: 1.<N> | train_step_timing in s: <F>",
+        "timed_seconds",
+    ),
+    "maxtext": (
+        "completed step: <N>, seconds: <F>, TFLOP/s/device: 380.1, loss: 1.<N>",
+        "timed_seconds",
+    ),
+    "torchtitan": (
+        "[titan] step:  <N>  loss: 1.<N>  memory: 66.91GiB(37.51%)  tps: <F>  mfu: 9.1%",
+        "tokens_per_second_per_accelerator",
+    ),
+    "mlx": (
+        "Iter <N>: Train loss 4.<N>, It/sec 1.4, Tokens/sec 67.7, Trained Tokens <F>, Peak 5",
+        "tokens",
+    ),
+    "trainer": (
+        "{'loss': 1.<N>, 'epoch': 0.1, 'grad_norm': 1.0}\n{'train_runtime': <F>, 'epoch': 1.0}",
+        "timed_seconds",
+    ),
+}
+
+
+def printed(program: str, figure: str) -> str:
+    line, _ = LINES[program]
+    return "".join(f"{line}\n".replace("<N>", str(n)).replace("<F>", figure) for n in range(1, 6))
+
+
+@pytest.mark.parametrize("figure", ["17,3", "17K", "1_730", "1.234.567"])
+@pytest.mark.parametrize("program", LINES)
+def test_a_figure_is_not_read_by_its_first_part(written, program, figure):
+    found = written({"a.log": printed(program, figure)})
+    assert not found.named(LINES[program][1])
+    assert f"says {figure[:17]}" in told(found)
+
+
+@pytest.mark.parametrize("program", LINES)
+def test_an_exponent_belongs_to_its_figure(written, program):
+    plain, spelled = both = [
+        written({f"{name}.log": printed(program, figure)})
+        for name, figure in (("plain", "1730"), ("spelled", "1.73e+03"))
+    ]
+    name = LINES[program][1]
+    assert value(plain, name) == value(spelled, name)
+    assert not any("figure-unread" in codes(one) for one in both)
+
+
+def test_a_rate_printed_before_its_unit_is_not_read_by_its_last_part(written):
+    # "17,3TFLOPS" is not 3 TFLOP/s, nor "1.5e+03 ms" 3 ms
+    neox = iteration(10, "elapsed time per iteration (ms): 40.0 | approx flops per GPU: 17,3TFLOPS")
+    assert not written({"n.log": neox}).named("claimed_flop_per_second_per_accelerator")
+    llmc = "step {n}/99 | loss 10.{n} | norm 1.1 | 1.5e+03 ms | 48.3% bf16 MFU | 145398 tok/s\n"
+    found = written({"l.log": "".join(llmc.format(n=n) for n in range(1, 6))})
+    assert not found.named("timed_seconds")
