@@ -64,9 +64,18 @@ class Opened:
     @property
     def ends_a_line(self) -> bool:
         """True where the last byte ends a line: nothing was cut off behind it."""
+        return self._last_byte == b"\n"
+
+    @property
+    def ends_in_a_figure(self) -> bool:
+        """True where the last byte belongs to a number, of which more may have been cut off."""
+        return self._last_byte in {*(b"%d" % digit for digit in range(10)), b"."}
+
+    @property
+    def _last_byte(self) -> bytes:
         with self.path.open("rb") as stream:
             stream.seek(max(self.size - 1, 0))
-            return stream.read(1) == b"\n"
+            return stream.read(1)
 
     def text_lines(self) -> Iterator[tuple[int, str]]:
         """Walk over all lines with their numbers; refuses a line beyond 1 MiB."""

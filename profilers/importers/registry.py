@@ -58,6 +58,8 @@ FORMATS: tuple[Format, ...] = tuple(
     )
 )
 """Most distinctive first. At most one may claim a file; two are an error, not a choice."""
+_ROWS = frozenset({nvidia_smi_dmon.NAME, zeus.NAME, amd_smi.NAME, nvidia_smi.NAME})
+"""Whose rows may end in a plain figure, with nothing behind it that would tell a whole one from a cut one."""
 
 
 def recognise(opened: Opened) -> Format | None:
@@ -87,9 +89,10 @@ def read(opened: Opened, chosen: Options) -> Recording:
     """Read an opened file; raises as ``open_recording`` does."""
     found = recognise(opened)
     if found is not None:
-        return found.read(opened, chosen)
+        recording = found.read(opened, chosen)
+        return _told_if_cut(opened, recording) if found.name in _ROWS else recording
     if chosen.mapping is not None and not opened.is_folder:
-        return mapping.read(opened, chosen)
+        return _told_if_cut(opened, mapping.read(opened, chosen))
     if opened.is_folder:
         raise UnknownFormatError(
             _other_folder(opened.path),
@@ -102,6 +105,17 @@ def read(opened: Opened, chosen: Options) -> Recording:
         "--mapping",
         file=opened.name,
     )
+
+
+def _told_if_cut(opened: Opened, recording: Recording) -> Recording:
+    """Say so where a table ends in a digit: what was cut behind it would make another figure."""
+    if opened.ends_in_a_figure:
+        recording.findings.add(
+            "torn-tail",
+            "the file ends in a figure and not with a line end; if it was cut there, the last figure is "
+            "another one",
+        )
+    return recording
 
 
 def _other_folder(folder: Path) -> str:

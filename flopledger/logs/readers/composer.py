@@ -14,7 +14,7 @@ from flopledger.logs.stepping import median
 _BATCH = re.compile(r"\[(?:epoch=\d{1,8}(?:/\d{1,8})?\]\[)?batch=(\d{1,10})/(\d{1,10})\]:")
 _METRIC = re.compile(
     r"^(?:\s{0,4}\d{1,6}:)?\s{0,12}(?:Train|Eval)?\s{0,2}"
-    r"([a-z_]{3,30}(?:/[A-Za-z_]{2,40}){1,3}): ([-\d.,eE+]{1,40})\s*$"
+    r"([a-z_]{3,30}(?:/[A-Za-z_]{2,40}){1,3}): ([-\d.,eE+]{1,40}[kKMGTPB]?)\s*$"
 )
 _PRECISION = re.compile(r"Using precision Precision\.AMP_(BF16|FP16|FP8)")
 _SETTING = re.compile(r"^(?:\s{0,4}\d{1,6}:)?\s{0,12}([a-z_]{4,40}): ([\d.eE+]{1,30})\s*$")
@@ -49,6 +49,7 @@ def read(document: Document, notes: Notes) -> None:
             batch = (int(match[1]), int(match[2]), number)
         elif match := _METRIC.match(text):
             value = parse_number(match[2])
+            notes.misfit(value, match[2], f"line {number}, {match[1]}")
             if value is not None:
                 last[match[1]] = (float(value), number)
                 rates.setdefault(match[1], []).append(float(value))

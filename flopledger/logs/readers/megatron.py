@@ -311,7 +311,7 @@ def _note_rates(rows: _Rows, notes: Notes) -> None:
     notes.fact("tokens_per_second_per_accelerator", median(rows.tokens), place)
     number, fields = rows.last
     for label, value in fields.items():
-        if label.startswith(_RATES):
+        if label.startswith((*_RATES, "global batch size")):
             notes.misfit(parse_positive(value), value, f"line {number}, {label}")
     if rows.hardware and not rows.model:
         notes.finding(
