@@ -8,9 +8,9 @@ them. The modules, each in the order in which it is best read:
 is).
 
 **From a file to its facts.** ``reading`` (who reads what), ``walking`` (folders, links, pipes),
-``document`` (one file: lines, text, JSON), ``packed`` (archives, wide encodings), ``disguises`` (figures
-that are not what they look like), ``readers/`` (one format a module, with a map of its own), ``unread``
-(what a file is that nobody reads).
+``document`` (one file: lines, text, JSON), ``packed`` (archives, wide encodings), ``torn_end`` (a last line
+that was cut), ``disguises`` (figures that are not what they look like), ``readers/`` (one format a module,
+with a map of its own), ``unread`` (what a file is that nobody reads).
 
 **What readers share.** ``numbers``, ``stamps`` (lines of a console, their dates), ``stepping`` (step lines:
 ranks, restarts), ``process_clocks`` (clocks that start again), ``scalars``

@@ -11,7 +11,7 @@ from functools import cached_property
 from io import BufferedReader
 from typing import Any
 
-from flopledger.logs import disguises, limits, packed
+from flopledger.logs import disguises, limits, packed, torn_end
 from flopledger.logs.evidence import EvidenceError
 
 #: What launchers set before each line: torchrun's ranks, Ray's workers. The rank is no part of the line.
@@ -48,6 +48,9 @@ class Document:
         self.disguised_lines = (
             0  #: lines whose figures or labels are not what they look like, likewise
         )
+        #: What is to be said of a last line without its end, and its number, after ``lines`` has run.
+        self.torn_line: tuple[str, int] | None = None
+        self._is_open = False  #: whether what was read last had no end, likewise
         self.by_stamps = False  #: step lines are to be given in the order of their stamps
 
     @cached_property
@@ -127,7 +130,16 @@ class Document:
 
         What a launcher set before every line (``[rank0]:``, ``(Worker pid=1)``) is taken off, too.
         A carriage return ends a piece of a line too: progress bars rewrite one line many times, for hours.
+        A last line that was cut is left out, and remembered.
         """
+        self.torn_line = None
+        return torn_end.kept(
+            self._texts(),
+            is_open=lambda: self._is_open,
+            tell=lambda words, number: setattr(self, "torn_line", (words, number)),
+        )
+
+    def _texts(self) -> Iterator[tuple[int, str]]:
         self._require(limits.TEXT_BYTES, "a log")
         self.skipped_lines = self.disguised_lines = 0
         labelled = self._has_labels
@@ -159,6 +171,7 @@ class Document:
             kept = b""
             if len(piece) <= limits.LINE_CHARACTERS or piece.endswith(b"\n"):
                 if piece.endswith(b"\n") or left or not self._has_grown:
+                    self._is_open = not piece.endswith((b"\n", b"\r"))
                     yield number, piece.rstrip(b"\r\n")
                 number += 1
             elif (cut := piece.rfind(b"\r")) >= 0:

@@ -306,6 +306,9 @@ def _read_one(reader: Reader, document: Document) -> Notes:
             "were skipped",
             "the file",
         )
+    if document.torn_line is not None:
+        words, number = document.torn_line
+        notes.finding("torn-tail", "info", words, f"line {number}")
     if document.disguised_lines:
         told = disguises.TOLD.format(count=f"{document.disguised_lines:,}")
         # Texts in other languages have digits of their own, and nothing to hide.
