@@ -68,6 +68,7 @@ _WORDED = re.compile(
 )
 _LIMIT_BEFORE = re.compile(
     r"(?:below|under|exceed(?:s|ed|ing)?|above|over|at (?:least|most)|beyond"
+    r"|(?:not|n['’]t|never)(?: \w+)? (?:reach|cross|surpass)(?:ed)?"  # noqa: RUF001
     r"|(?:fewer|less|more|greater|higher|lower) than|(?:threshold|limit|criterion)(?: (?:of|at|is))?|[<>≤≥]"
     r"|(?:supérieure?s?|inférieure?s?) [àa]|(?:plus|moins) de|seuil(?: de)?|(?:mehr|weniger) als|über|unter"
     r"|Schwelle(?:nwert)?(?: von)?|(?:más|menos|mais) (?:de|que)|superior(?:es)? a|inferior(?:es)? a"
@@ -137,6 +138,23 @@ def ranges(text: str) -> list[tuple[float, float]]:
     return [one for one in found if one is not None]
 
 
+def limits(text: str) -> list[tuple[int, float]]:
+    """Give where each limit's figure begins ("below 10^25 FLOP"), and the limit, in a spelled text."""
+    return [(match.start(), one) for match, one in _named(text) if _is_limit(text, match)]
+
+
+def beside(text: str) -> list[float]:
+    """Give amounts that share the next one's name: the first of "6.3e24 and 7.2e23 FLOP, respectively"."""
+    text = spelled(text)
+    found = []
+    for match, amount in _found(text):
+        before = text[max(0, match.start() - 60) : match.start()]
+        lower = _LOWER_END.search(before)
+        if lower is not None and lower["and"] and _BETWEEN_TWO.search(before) is None:
+            found.append(_lower_end(lower, match, amount))
+    return found
+
+
 def _range_of(text: str, match: re.Match[str], amount: float) -> tuple[float, float] | None:
     """Give the range whose upper end an amount is, or whose order of magnitude it tells."""
     before = text[max(0, match.start() - 60) : match.start()]
@@ -147,18 +165,26 @@ def _range_of(text: str, match: re.Match[str], amount: float) -> tuple[float, fl
     lower = _LOWER_END.search(before)
     if lower is None or (lower["and"] and _BETWEEN_TWO.search(before) is None):
         return None
-    digits = (lower["digits"] or "1").replace(",", ".")
-    if lower["ten"]:
-        low = 10.0 ** int(lower["ten"])
-    elif lower["power"]:
-        low = float(f"{digits}e{lower['power']}")
-    else:  # "1-2 x 10^23": the lower end shares what stands behind the upper one
-        upper = _DIGITS.match(match[0])
-        low = amount * float(digits) / float(upper[0].replace(",", ".")) if upper else 0.0
+    low = _lower_end(lower, match, amount)
     return (low, amount) if amount / _WIDEST <= low < amount else None
 
 
+def _lower_end(lower: re.Match[str], match: re.Match[str], amount: float) -> float:
+    digits = (lower["digits"] or "1").replace(",", ".")
+    if lower["ten"]:
+        return 10.0 ** int(lower["ten"])
+    if lower["power"]:
+        return float(f"{digits}e{lower['power']}")
+    # "1-2 x 10^23": the lower end shares what stands behind the upper one
+    upper = _DIGITS.match(match[0])
+    return amount * float(digits) / float(upper[0].replace(",", ".")) if upper else 0.0
+
+
 def _found(text: str) -> list[tuple[re.Match[str], float]]:
+    return [(match, amount) for match, amount in _named(text) if not _is_limit(text, match)]
+
+
+def _named(text: str) -> list[tuple[re.Match[str], float]]:
     found = []
     for match in _POWER.finditer(text):
         digits = (match[1] or match[3] or "1").replace(",", ".")
@@ -177,7 +203,7 @@ def _found(text: str) -> list[tuple[re.Match[str], float]]:
         for match in _WORDED.finditer(text)
         if (amount := _plain(match) * _SCALES[match["scale"].lower()]) >= _NO_DEVICE
     ]
-    return [(match, amount) for match, amount in found if not _is_limit(text, match)]
+    return found
 
 
 def _is_limit(text: str, match: re.Match[str]) -> bool:

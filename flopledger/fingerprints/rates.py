@@ -78,6 +78,8 @@ def of_the_clock(context: Context) -> Iterable[Fingerprint]:
     )
 
 
+#: How far (in the logarithm) a run's utilisation may lie from the usual one, which hours are read with.
+_UTILISATION = 0.25
 #: Factors between device-time and work (device-time over architecture).
 ROUTES = (
     Fingerprint(
@@ -97,19 +99,19 @@ ROUTES = (
     Fingerprint(
         code="unit-ambiguity",
         factor=8.0,
-        tolerance=0.12,
+        tolerance=_UTILISATION,
         reason="hours of a node taken for hours of each of its 8 devices",
     ),
     Fingerprint(
         code="unit-ambiguity",
         factor=1 / 8,
-        tolerance=0.12,
+        tolerance=_UTILISATION,
         reason="node-hours stated as device-hours (8 devices a node)",
     ),
     Fingerprint(
         code="unit-ambiguity",
         factor=1 / 4,
-        tolerance=0.12,
+        tolerance=_UTILISATION,
         reason="node-hours stated as device-hours (4 devices a node)",
     ),
 )

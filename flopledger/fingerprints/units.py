@@ -37,6 +37,18 @@ UNITS = (
     ),
     Fingerprint(
         code="unit-ambiguity",
+        factor=1 / 86_400,
+        tolerance=0.3,
+        reason="FLOP/s-days (such as petaFLOP/s-days) were taken for FLOP of the same prefix",
+    ),
+    Fingerprint(
+        code="unit-ambiguity",
+        factor=86_400.0,
+        tolerance=0.3,
+        reason="FLOP were taken for FLOP/s-days of the same prefix",
+    ),
+    Fingerprint(
+        code="unit-ambiguity",
         factor=1 / 3600,
         tolerance=0.05,
         reason="hours were taken for seconds",

@@ -135,6 +135,12 @@ TRAPS = {
     "teraFLOP": Trap(code="unit-ambiguity", words="teraFLOP", factor=1e-12),
     "petaFLOP": Trap(code="unit-ambiguity", words="petaFLOP", factor=1e-15),
     "petaFLOP/s-days": Trap(code="unit-ambiguity", words="petaFLOP/s-days", factor=1 / 8.64e19),
+    "petaFLOP/s-days as petaFLOP": Trap(
+        code="unit-ambiguity", words="FLOP/s-days", factor=1 / 86_400
+    ),
+    "petaFLOP as petaFLOP/s-days": Trap(
+        code="unit-ambiguity", words="FLOP were taken for FLOP/s-days", factor=86_400.0
+    ),
     "days for hours": Trap(code="unit-ambiguity", words="days were taken", factor=1 / 24),
     "hours for seconds": Trap(code="unit-ambiguity", words="hours were taken", factor=1 / 3600),
     "hours per trillion tokens": Trap(

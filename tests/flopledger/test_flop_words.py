@@ -99,6 +99,19 @@ tokens = 1e12
         ("6e22", "trained with 6×10²³ FLOP", True),
         ("6e22", "6 zettaFLOP", True),
         ("6e22", "well below 10^23 FLOP", False),
+        ("6e22", "Training stayed under 5e22 FLOP.", True),
+        ("6e22", "The run did not exceed 10^22 FLOP.", True),
+        ("6e22", "We did not use more than 10^22 FLOP.", True),
+        ("6e22", "It didn't reach 10^23 FLOP.", False),
+        ("6e22", "It stayed under 6e22 FLOP.", False),  # a figure is rounded, "under" is not
+        ("6e22", "Training used more than 10^23 FLOP.", True),
+        ("6e22", "Training used more than 10^22 FLOP.", False),
+        ("6e22", "Models that used more than 10^23 FLOP are presumed general.", False),
+        ("6e22", "It used less than a third of the threshold of 10^22 FLOP.", False),
+        ("[5e22, 7e22]", "It stayed below 6e22 FLOP.", False),  # part of the range does
+        ("6e22", "The two phases took 5.1e22 FLOP and 9e21 FLOP.", False),  # 5.1 + 0.9
+        ("6e22", "The models took 6e22 and 2e21 FLOP, respectively.", False),
+        ("6e22", "The models took 6e23 and 2e21 FLOP, respectively.", True),
         ("6e22", "a small model", False),
         ("[5e22, 7e22]", "6e22 FLOP", False),
         ("[5e22, 7e22]", "6e23 FLOP", True),
