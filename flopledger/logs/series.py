@@ -15,6 +15,7 @@ from flopledger.logs.stepping import ENDED
 
 _CONSOLES = (
     "megatron-log",
+    "composer-log",
     "torchtitan-log",
     "nanogpt-log",
     "nanochat-log",
