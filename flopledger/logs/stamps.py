@@ -14,6 +14,9 @@ STEP_LINE_CHARACTERS = 16_000
 
 _STAMP = re.compile(r"(\d{4})[-/]?(\d\d)[-/]?(\d\d)[ T](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,6}))?")
 
+#: What ``kubectl logs --timestamps`` and ``docker logs -t`` set before each line.
+COLLECTED = r"(?:\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d) )?"
+
 
 def short_lines(document: Document) -> Iterator[tuple[int, str]]:
     """Give the lines of a log, each cut to the length that a step line may have."""

@@ -13,14 +13,15 @@ from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes, line
 from flopledger.logs.numbers import parse_number, parse_positive
 from flopledger.logs.reader import Reader
-from flopledger.logs.stamps import short_lines, stamp_seconds
+from flopledger.logs.stamps import COLLECTED, short_lines, stamp_seconds
 from flopledger.logs.stepping import Step, StepLog, median
 
 _BATCH = re.compile(
     r"\[(?:epoch=(?P<epoch>\d{1,8})(?:/(?P<epochs>\d{1,8}))?\]\[)?batch=(?P<batch>\d{1,10})/(?P<each>\d{1,10})\]:"
 )
 _METRIC = re.compile(
-    r"^(?:\s{0,4}\d{1,6}:)?\s{0,12}(?:Train|Eval)?\s{0,2}"
+    rf"^{COLLECTED}"
+    r"(?:\s{0,4}\d{1,6}:)?\s{0,12}(?:Train|Eval)?\s{0,2}"
     r"([a-z_]{3,30}(?:/[A-Za-z_]{2,40}){1,3}): ([-\d.,eE+]{1,40}[kKMGTPB]?)\s*$"
 )
 _PRECISION = re.compile(r"Using precision Precision\.AMP_(BF16|FP16|FP8)")

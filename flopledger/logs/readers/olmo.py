@@ -17,14 +17,14 @@ from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes, line
 from flopledger.logs.numbers import parse_count, parse_positive
 from flopledger.logs.reader import Reader
-from flopledger.logs.stamps import short_lines, stamp_seconds
+from flopledger.logs.stamps import COLLECTED, short_lines, stamp_seconds
 from flopledger.logs.stepping import Step, StepLog, median
 
 #: Versions before the summer of 2024 name no epoch.
 _STEP = re.compile(
     r"\[step=([\d,]{1,14})(?:/([\d,]{1,14}))?\s{0,2}(?:,\s{0,2}epoch=\d{1,6}|\])", re.ASCII
 )
-_VALUE = re.compile(r"\s{0,12}(throughput/[\w /]{1,60}?)=([\d,.]{1,24})\s*")
+_VALUE = re.compile(COLLECTED + r"\s{0,12}(throughput/[\w /]{1,60}?)=([\d,.]{1,24})\s*")
 
 
 def sniff(head: bytes, _name: str) -> bool:

@@ -65,3 +65,11 @@ def test_logs_that_follow_one_another_are_one_run(written):
     assert run.tokens is not None
     assert run.tokens.value == 16 * TOKENS
     assert "joined-logs" in codes(run)
+
+
+def test_stamps_that_a_collector_set_before_each_line_hide_no_metric(written):
+    stamped = "".join(
+        f"2024-03-04T10:00:00.123456789Z {line}\n" for line in batches(1, 8).splitlines()
+    )
+    found = written({"a.log": stamped})
+    assert value(found, "tokens") == 8 * TOKENS

@@ -61,3 +61,11 @@ def test_padded_steps(written) -> None:
     assert run.tokens.value == 5 * 524_288
     assert run.timed_seconds is not None
     assert run.timed_seconds.value == 1.7
+
+
+def test_stamps_that_a_collector_set_before_each_line_hide_no_tokens(written) -> None:
+    text = _step(100, 0, 419_430_400) + _step(200, 10, 838_860_800)
+    stamped = "".join(f"2024-06-26T10:00:00.123456789Z {line}\n" for line in text.splitlines())
+    run = logs.assemble(written({"log.txt": stamped}))
+    assert run.tokens is not None
+    assert run.tokens.value == 838_860_800
