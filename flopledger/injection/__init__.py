@@ -5,7 +5,7 @@ process below it; that file waits for torch and then calls ``child.begin``. ``pr
 those processes left behind. design/073 says why it is done this way.
 """
 
-from flopledger.injection.environment import RECORD, environment, prepare
+from flopledger.injection.environment import RECORD, as_given, environment, prepare
 from flopledger.injection.processes import Seen, read_processes
 
-__all__ = ["RECORD", "Seen", "environment", "prepare", "read_processes"]
+__all__ = ["RECORD", "Seen", "as_given", "environment", "prepare", "read_processes"]

@@ -18,6 +18,8 @@ SITE = Path(__file__).resolve().parent / "site"
 PROCESSES = "processes"
 """Where in a run's folder Python processes say that they were there."""
 _MODULE = "sitecustomize.py"
+_COERCED = {"C.UTF-8", "C.utf8", "UTF-8"}
+"""What PEP 538 sets ``LC_CTYPE`` to."""
 
 
 def environment(base: Mapping[str, str], run_dir: Path) -> dict[str, str]:
@@ -34,6 +36,21 @@ def environment(base: Mapping[str, str], run_dir: Path) -> dict[str, str]:
         [entry for entry in earlier.split(os.pathsep) if not leads_to_us(entry)] if earlier else []
     )
     changed["PYTHONPATH"] = os.pathsep.join([*_folders(), *kept])
+    return changed
+
+
+def as_given(base: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment without the ``LC_CTYPE`` that Python sets for itself (PEP 538).
+
+    In the C locale our own interpreter puts it there, and a command that is no Python would write and
+    sort other characters than without us.
+    """
+    changed = dict(base)
+    if changed.get("LC_CTYPE") in _COERCED:
+        with contextlib.suppress(OSError):
+            begun = Path("/proc/self/environ").read_bytes().split(b"\0")
+            if not any(entry.startswith(b"LC_CTYPE=") for entry in begun):
+                del changed["LC_CTYPE"]
     return changed
 
 

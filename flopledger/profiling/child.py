@@ -17,12 +17,19 @@ from typing import Any
 
 from flopledger.profiling.process_tree import ProcessTree
 
-PASSED = (
-    signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT,
-    signal.SIGUSR1, signal.SIGUSR2, signal.SIGTSTP, signal.SIGCONT, signal.SIGWINCH,
-)  # fmt: skip
+OURS = {
+    signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD,  # nobody can pass them on, or they speak of the child
+    signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP, signal.SIGSYS,
+    signal.SIGPIPE, signal.SIGTTIN, signal.SIGTTOU, signal.SIGXFSZ,
+}  # fmt: skip
+"""Signals that tell a process of what it did itself."""
+PASSED = signal.valid_signals() - OURS
+"""All others are meant for the command: a scheduler's warning may be SIGXCPU, SIGALRM or any number."""
 AWAITED = {*PASSED, signal.SIGCHLD}
 """Signals that must be blocked while a child runs: they are taken one by one."""
+FROM_TERMINAL = {
+    signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTSTP, signal.SIGCONT, signal.SIGWINCH,
+}  # fmt: skip
 FROM_KERNEL = 0x80
 """``si_code`` of a signal that the terminal sent to the whole foreground group."""
 FIRST_LOOK_SECONDS, LAST_LOOK_SECONDS = 0.05, 2.0
@@ -63,6 +70,7 @@ def run_child(
         child = subprocess.Popen(  # noqa: S603 - running the user's command is the purpose
             command,
             env=environment,
+            close_fds=False,  # ``<(...)`` and what a launcher handed down; Python's own never pass exec
             preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, mask),
         )
     except FileNotFoundError:
@@ -79,6 +87,8 @@ def run_child(
         got = signal.sigtimedwait(AWAITED, max(0.01, next_look - time.monotonic()))
         if got is not None and got.si_signo != signal.SIGCHLD:
             _pass_on(child, got)
+        if got is not None and _stopped(child.pid):
+            _stop_too()
     left = _left_running(child.pid, not_ours)
     tree.look(left)
     _adopt_orphans(on=False)
@@ -100,14 +110,27 @@ def _left_running(child: int, not_ours: Collection[int]) -> set[int]:
 
 
 def _pass_on(child: "subprocess.Popen[bytes]", got: signal.struct_siginfo) -> None:
-    # The terminal already told the whole group, the child included.
-    if got.si_code != FROM_KERNEL and child.poll() is None:
+    # The terminal already told the whole group, the child included; an alarm was set for us alone.
+    told = got.si_code == FROM_KERNEL and got.si_signo in FROM_TERMINAL
+    if not told and child.poll() is None:
         child.send_signal(got.si_signo)
-    if got.si_signo == signal.SIGTSTP:
-        # Stop as well, as without us; not by SIGSTOP, which a group without a shell would not survive.
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTSTP})
-        os.kill(os.getpid(), signal.SIGTSTP)
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTSTP})
+
+
+def _stopped(child: int) -> bool:
+    """Whether the command has been stopped by a terminal's ^Z, or its like; told once a stop."""
+    with contextlib.suppress(ChildProcessError):
+        found = os.waitid(os.P_PID, child, os.WSTOPPED | os.WNOHANG)
+        return found is not None and found.si_status == signal.SIGTSTP
+    return False
+
+
+def _stop_too() -> None:
+    # As without us; not by SIGSTOP, which a group without a shell would not survive. A command that
+    # handles the signal, and goes on or ends, is waited for as ever. Sent while it is blocked, it is
+    # one with the terminal's own, which may be waiting: two would stop us anew after `fg`.
+    os.kill(os.getpid(), signal.SIGTSTP)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTSTP})
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTSTP})
 
 
 def _adopt_orphans(*, on: bool) -> None:

@@ -24,13 +24,19 @@ _SLACK_SECONDS = 0.01
 _KEPT = ("started", "duration_seconds", "exit_code", "command", "energy_joules", "flop_bounds")
 
 
-def manifest_name(folder: Path) -> str:
-    """Claim the name under which this launch is described: ``run.json``, ``run-2.json`` ..."""
+def manifest_name(folder: Path, *, append: bool) -> str:
+    """Claim the name under which this launch is described: ``run.json``, ``run-2.json`` ...
+
+    Without ``append`` only the first will do: of two that began at once in one folder, one has it.
+    Raises ``FileExistsError`` for the other.
+    """
     number, name = 1, "run.json"
     while True:
         try:
             (folder / name).touch(exist_ok=False)
         except FileExistsError:
+            if not append:
+                raise
             number += 1
             name = f"run-{number}.json"
         else:

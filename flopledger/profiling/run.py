@@ -116,14 +116,18 @@ class ProfiledRun:
             sources=list(sources),
         )
         self._steps = steps
+        self._append = append
         self._earlier = self._take_folder(append=append)
 
     def run(self) -> dict[str, Any]:
         """Run it to its end; return the summary, which is also in ``summary.json``."""
         about = manifest(self.command, os.environ)
-        path = self.folder / manifest_name(self.folder)
+        path = self.folder / "run.json"
         try:
+            path = self.folder / manifest_name(self.folder, append=self._append)
             path.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+        except FileExistsError:
+            raise RunError(_taken(self.folder, path.name)) from None
         except OSError as error:
             raise RunError(
                 f"{path}: cannot be written ({error.strerror}), so the command was not started; make "
@@ -176,12 +180,13 @@ class ProfiledRun:
 
     def _environment(self) -> dict[str, str]:
         """Return the child's environment, with the recorder of steps in it if that is wanted."""
-        from flopledger.injection import environment, prepare
+        from flopledger.injection import as_given, environment, prepare
 
+        given = as_given(os.environ)
         if not self._steps:
-            return dict(os.environ)
+            return given
         prepare(self.folder)
-        return environment(os.environ, self.folder)
+        return environment(given, self.folder)
 
     def _sum_up(
         self,
@@ -256,10 +261,7 @@ class ProfiledRun:
         """
         for name in ("telemetry", "steps", "summary.json", "run.json"):
             if not append and (self.folder / name).exists():
-                raise RunError(
-                    f"{self.folder}: holds a record already ({name}); choose another --out, or "
-                    "continue it with --append"
-                )
+                raise RunError(_taken(self.folder, name))
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             probe = self.folder / ".writable"
@@ -273,6 +275,14 @@ class ProfiledRun:
         return earlier_summary(self.folder) if append else None
 
 
+def _taken(folder: Path, name: str) -> str:
+    """Return what is said of a folder that another run has."""
+    return (
+        f"{folder}: holds a record already ({name}); choose another --out, or continue it with "
+        "--append"
+    )
+
+
 def _elsewhere(command: Sequence[str], ended: Ended) -> frozenset[str]:
     """Return the launchers whose work was not seen; the command itself may end before a look."""
     seen = set() if ended.tree is None else ended.tree.elsewhere
@@ -284,14 +294,23 @@ def _elsewhere(command: Sequence[str], ended: Ended) -> frozenset[str]:
 
 
 def _fresh_folder(program: str) -> Path:
-    """Return a name that no run has yet: moment and program."""
+    """Make a folder that no run has yet, named by moment and program."""
     moment = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%SZ")
     name = re.sub(r"[^A-Za-z0-9._-]", "_", Path(program).name)[:40] or "run"
     folder = Path("runs") / f"{moment}-{name}"
     number = 1
-    while folder.exists():
-        number += 1
-        folder = Path("runs") / f"{moment}-{name}-{number}"
+    # Made here and not only looked for: two runs of one second have a folder each.
+    with contextlib.suppress(OSError):  # what is in the way is told where the folder is taken
+        while True:
+            try:
+                folder.mkdir(parents=True)
+            except FileExistsError:
+                if not folder.parent.is_dir():
+                    break
+                number += 1
+                folder = Path("runs") / f"{moment}-{name}-{number}"
+            else:
+                break
     return folder
 
 

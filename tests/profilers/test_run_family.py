@@ -271,6 +271,70 @@ def test_a_stop_that_is_sent_to_us_reaches_the_command(tmp_path):
     assert program.wait(30) == 44
 
 
+def test_a_command_that_handles_a_stop_and_is_followed_by_nothing(tmp_path):
+    """Below a shell's kind of parent, where SIGTSTP stops: the command goes on, so we wait for it."""
+    up = tmp_path / "up"
+    work = (
+        "import pathlib, signal, sys; signal.signal(signal.SIGTSTP, lambda *_: sys.exit(44)); "
+        f"pathlib.Path({str(up)!r}).touch(); signal.pause()"
+    )
+    words = [sys.executable, CLI, "run", "-q", "--no-steps", "--out", str(tmp_path / "out"), "--"]
+    # A group of its own in our session is no orphan: there SIGTSTP stops a process that does not handle it.
+    program = subprocess.Popen([*words, sys.executable, "-c", work], process_group=0)
+    wait_for(up.exists)
+    program.send_signal(signal.SIGTSTP)
+    assert program.wait(30) == 44
+
+
+def test_one_stop_and_one_continue(tmp_path):
+    """^Z tells the group, so both have the signal: after one SIGCONT both run, and neither stops again."""
+    words = [sys.executable, CLI, "run", "-q", "--out", str(tmp_path / "out"), "--"]
+    program = subprocess.Popen([*words, "sleep", "2"], process_group=0)
+    parent = psutil.Process(program.pid)
+    sleeper = wait_for(lambda: next((c for c in parent.children() if c.name() == "sleep"), None))
+    os.killpg(program.pid, signal.SIGTSTP)
+    wait_for(lambda: parent.status() == sleeper.status() == psutil.STATUS_STOPPED)
+    os.killpg(program.pid, signal.SIGCONT)
+    assert program.wait(30) == 0
+
+
+@pytest.mark.parametrize(
+    "number", [signal.SIGXCPU, signal.SIGALRM, signal.SIGABRT, signal.SIGRTMIN + 3]
+)
+def test_a_schedulers_warning_reaches_the_command(tmp_path, number):
+    """Any signal may be the one that asks for a checkpoint (Slurm's --signal, SGE's SIGXCPU)."""
+    up, number = tmp_path / "up", int(number)
+    work = (
+        f"import pathlib, signal, sys; signal.signal({number}, lambda *_: sys.exit(45)); "
+        f"pathlib.Path({str(up)!r}).touch(); signal.pause()"
+    )
+    words = [sys.executable, CLI, "run", "-q", "--no-steps", "--out", str(tmp_path / "out"), "--"]
+    program = subprocess.Popen([*words, sys.executable, "-c", work])
+    wait_for(up.exists)
+    program.send_signal(number)
+    assert program.wait(30) == 45
+    assert summary(tmp_path / "out")["exit_code"] == 45
+
+
+def test_open_files_are_handed_down(tmp_path):
+    """As a shell's ``--config <(generate)``: the command reads what stands behind the number."""
+    reading, writing = os.pipe()
+    os.write(writing, b"lr: 3e-4\n")
+    os.close(writing)
+    done = profile(tmp_path / "out", "cat", f"/dev/fd/{reading}", pass_fds=[reading])
+    os.close(reading)
+    assert (done.returncode, done.stdout) == (0, "lr: 3e-4\n")
+
+
+@pytest.mark.parametrize("given", [{}, {"LC_CTYPE": "C.UTF-8"}])
+def test_the_c_locale_stays_what_it_was(tmp_path, given):
+    """Our own Python sets LC_CTYPE for itself there; the command has it if it was given it."""
+    variables = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **given}
+    done = profile(tmp_path / "out", "env", env=variables)
+    seen = dict(line.split("=", 1) for line in done.stdout.splitlines())
+    assert seen.get("LC_CTYPE") == given.get("LC_CTYPE")
+
+
 @pytest.mark.parametrize("known_by", ["driver-process-list", "visible-devices"])
 def test_two_runs_at_once_on_one_device(nvml, tmp_path, monkeypatch, known_by):
     """Each sees the whole device, and says so: neither takes the other's joules for its own."""

@@ -230,6 +230,23 @@ def test_a_record_is_never_overwritten(tmp_path):
     assert "holds a record already" in again.stderr
 
 
+def test_two_runs_that_begin_at_once_do_not_share_a_folder(tmp_path, monkeypatch):
+    """Both looked before either wrote: one has the folder, the other's command is not started."""
+    from flopledger.profiling.run import ProfiledRun, RunError
+
+    monkeypatch.chdir(tmp_path)
+    mark = tmp_path / "started"
+    asked = {"interval_seconds": 1.0, "sources": [], "steps": False}
+    first = ProfiledRun(["true"], folder=tmp_path / "run", **asked)
+    second = ProfiledRun(["touch", str(mark)], folder=tmp_path / "run", **asked)
+    assert first.run()["exit_code"] == 0
+    with pytest.raises(RunError, match="holds a record already"):
+        second.run()
+    assert not mark.exists()
+    unnamed = [ProfiledRun(["true"], folder=None, **asked).folder for _ in range(3)]
+    assert len(set(unnamed)) == 3
+
+
 def test_bad_usage_is_told_without_a_traceback(tmp_path):
     for words, told in (
         (["run", "--interval", "0", "--", "true"], "10ms to 60m"),
