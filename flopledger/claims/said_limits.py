@@ -34,10 +34,11 @@ _UP_TO_IT = (
 _UPPER = re.compile(rf"\b{_VERB}{_ADVERBS}\s+{_BELOW}{_UP_TO_IT}", re.I)
 _NOT_EXCEEDED = re.compile(rf"{_NOT.pattern}(?:\s+\w+)?\s+{_EXCEED}{_UP_TO_IT}", re.I)
 _LOWER = re.compile(rf"\b(?:{_VERB}{_ADVERBS}\s+{_ABOVE}|{_EXCEED}){_UP_TO_IT}", re.I)
-#: Sentences about models at large, about what is asked for, or about a share or a multiple of a limit.
+#: Sentences about models at large or another one, about what is asked for, or about a share of a limit.
 _GENERAL = re.compile(
     r"\b(?:models|systems|providers|that|which|who|if|when|where|unless|whether|any|every|must|should|may|might"
-    r"|would|could|presumed|half|third|quarter|times|per ?cent|percent)\b|%",
+    r"|would|could|presumed|original|base|parent|teacher|predecessor|previous|other|another|combined"
+    r"|half|third|quarter|times|per ?cent|percent)\b|%",
     re.I,
 )
 _SENTENCE = re.compile(r"[.;:!?](?=\s)|\n")

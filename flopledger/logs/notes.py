@@ -32,9 +32,8 @@ class Notes:
         self.lost_as_printed = 0  #: steps done again in the order of print, where stamps decide
         self.dropped_facts = 0  #: beyond the limit of one file
         self.withheld: set[str] = set()  #: names that are not written down any more
-        self._misfits: list[
-            tuple[str, str]
-        ] = []  #: places and words of figures that cannot be ones
+        #: Places and words of figures that cannot be ones.
+        self._misfits: list[tuple[str, str]] = []
         self._misfit_count = 0
 
     def fact(
@@ -73,8 +72,9 @@ class Notes:
         unit: str | None = None,
     ) -> Fact | None:
         """Write a whole number above 0 down; what stands in the file and cannot be one will be told."""
-        self.misfit(parse_count(stated), stated, locator)
-        return self.fact(name, parse_count(stated), locator, grade=grade, unit=unit)
+        found = parse_count(stated)
+        self.misfit(found, stated, locator)
+        return self.fact(name, found, locator, grade=grade, unit=unit)
 
     def positive(
         self,
@@ -86,8 +86,9 @@ class Notes:
         unit: str | None = None,
     ) -> Fact | None:
         """Write a number above 0 down; what stands in the file and cannot be one will be told."""
-        self.misfit(parse_positive(stated), stated, locator)
-        return self.fact(name, parse_positive(stated), locator, grade=grade, unit=unit)
+        found = parse_positive(stated)
+        self.misfit(found, stated, locator)
+        return self.fact(name, found, locator, grade=grade, unit=unit)
 
     def misfit(self, found: object, stated: object, locator: str) -> None:
         """Remember a figure that stands in the file and was not ``found`` to be one."""

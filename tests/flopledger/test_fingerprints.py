@@ -285,3 +285,10 @@ def test_each_slip_of_units_is_named_by_its_factor(ratio: float, words: str) -> 
     run = RunSpec(name="r", accelerator_count=64, sequence_length=2048)
     found = fingerprints.absurd(ratio, inputs.of_run(run, place="r"))
     assert found[0].reason.startswith(words)
+
+
+@pytest.mark.parametrize(("utilisation", "is_named"), [(1.0, True), (1.25, True), (1.6, False)])
+def test_node_hours_are_named_at_another_utilisation_than_the_usual(utilisation, is_named) -> None:
+    # Hours of 8 devices each, at 1.25 of the usual utilisation: 8 x 1.25 = 10; 1.6 is beyond e^0.25.
+    found = fingerprints.matching(8 * utilisation, spread=0.0, known=fingerprints.ROUTES)
+    assert any("hours of a node" in one.reason for one in found) is is_named

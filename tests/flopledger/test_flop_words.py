@@ -107,6 +107,8 @@ tokens = 1e12
         ("6e22", "Training used more than 10^23 FLOP.", True),
         ("6e22", "Training used more than 10^22 FLOP.", False),
         ("6e22", "Models that used more than 10^23 FLOP are presumed general.", False),
+        ("6e22", "The base model exceeded 10^23 FLOP.", False),
+        ("6e22", "Its teacher used more than 10^24 FLOP.", False),
         ("6e22", "It used less than a third of the threshold of 10^22 FLOP.", False),
         ("[5e22, 7e22]", "It stayed below 6e22 FLOP.", False),  # part of the range does
         ("6e22", "The two phases took 5.1e22 FLOP and 9e21 FLOP.", False),  # 5.1 + 0.9

@@ -47,8 +47,7 @@ def read(document: Document, notes: Notes) -> None:
     note_processes(_ticks(rows), notes)
     number, last = rows[-1]
     notes.positive("epochs", last.get("epoch"), line(number))
-    tokens = parse_count(last.get("total_tokens"))
-    notes.fact("tokens", tokens, line(number), grade=Grade.CLAIM)
+    notes.count("tokens", last.get("total_tokens"), line(number), grade=Grade.CLAIM)
 
 
 def _runs(document: Document) -> list[list[tuple[int, dict[str, Any]]]]:

@@ -166,3 +166,12 @@ def test_a_rate_printed_before_its_unit_is_not_read_by_its_last_part(written):
     llmc = "step {n}/99 | loss 10.{n} | norm 1.1 | 1.5e+03 ms | 48.3% bf16 MFU | 145398 tok/s\n"
     found = written({"l.log": "".join(llmc.format(n=n) for n in range(1, 6))})
     assert not found.named("timed_seconds")
+
+
+@pytest.mark.parametrize("stated", [-5, HUGE, "1,5 Mio"])
+def test_llama_factorys_tokens_that_cannot_be_ones(written, stated):
+    row = {"current_steps": 5, "total_steps": 5, "loss": 2.0, "epoch": 1.0, "total_tokens": stated}
+    row |= {"elapsed_time": "0:00:05", "remaining_time": "0:00:00", "percentage": 100.0}
+    found = written({"trainer_log.jsonl": json.dumps(row) + "\n"})
+    assert not found.named("tokens")
+    assert "line 1 says" in told(found)

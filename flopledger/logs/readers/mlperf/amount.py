@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from flopledger.logs.benchmarks import Benchmark, Unit, benchmark
 from flopledger.logs.notes import Notes, line
 from flopledger.logs.numbers import parse_count, parse_positive
+from flopledger.logs.readers.mlperf import misfits
 from flopledger.logs.readers.mlperf.events import Event
 
 #: No optimizer step over many devices is shorter than this.
@@ -24,9 +25,6 @@ _SHORTEST_STEP_SECONDS = 0.005
 _EPOCHS_AT_MOST = 1000
 #: Printed step times and a counter's steps may differ by evaluation and warm-up, not by this.
 _STEP_SLACK = 30
-#: Keys, and counters beside them, that say how much was done.
-_AMOUNTS = ("train_samples", "trained_samples", "eval_samples")
-_COUNTERS = ("samples_count", "step", "epoch_num")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,17 +46,6 @@ class Window:
         """Give the last whole number above 0 that was logged under ``key``."""
         values = [parse_count(event.value) for event in self.everything if event.key == key]
         return next((value for value in reversed(values) if value is not None), None)
-
-    def tell_misfits(self, notes: Notes) -> None:
-        """Name the amounts that stand in the log and cannot be ones."""
-        for event in self.everything:
-            if event.key in _AMOUNTS:
-                notes.misfit(
-                    parse_count(event.value), event.value, f"line {event.line}, {event.key}"
-                )
-            for name in _COUNTERS:
-                stated = event.metadata.get(name)
-                notes.misfit(parse_positive(stated), stated, f"line {event.line}, {name}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +69,7 @@ def note_amount(window: Window, notes: Notes) -> None:
             "warning",
             f"benchmark {str(name)[:40]!r} is not in the table: units are guessed",
         )
-    window.tell_misfits(notes)
+    misfits.tell(window.everything, notes)
     unit: Unit = rules.unit if rules else "samples"
     if unit == "epochs":
         _note_epochs(window, rules, notes)
